@@ -1,0 +1,1 @@
+"""DOORS: how people come in. The command line now; chats and alerts later. Never imports Prefect, which is slow."""
