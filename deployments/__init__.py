@@ -1,0 +1,1 @@
+"""WHERE: work pools, containers, units, schedules. No logic."""
