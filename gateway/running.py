@@ -57,8 +57,8 @@ def _run(book: Runbook, asked: argparse.Namespace, door: Door, approve: str) -> 
     without_prefect = importlib.import_module("tasks.without_prefect").without_prefect
     flow = getattr(importlib.import_module(module), function)
     token = entered.set(origin)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # a lost connection stops the run at a known point, and it is told
-        signal.signal(number, _interrupt)
+    # a lost connection stops the run at a known point, and it is told
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         with without_prefect():
             # what Prefect does with the parameters of a form: `false` becomes False where the flow wants a bool
@@ -66,6 +66,8 @@ def _run(book: Runbook, asked: argparse.Namespace, door: Door, approve: str) -> 
             report: Report[Any] = flow.fn(**values)
     finally:
         entered.reset(token)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return report
 
 

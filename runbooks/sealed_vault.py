@@ -211,6 +211,13 @@ def started_over(before: Node, now: Node) -> bool:
     return now.progress < before.progress or (now.nonce != before.nonce and bool(before.nonce))
 
 
+def opened(nodes: tuple[Node, ...]) -> bool:
+    """Whether most of `nodes` were seen unsealed and none sealed. Nodes that do not answer prove nothing."""
+    unsealed = sum(node.state in (State.ACTIVE, State.STANDBY, State.CUT_OFF) for node in nodes)
+    waiting = any(node.state in (State.SEALED, State.NOT_INITIALISED) for node in nodes)
+    return not waiting and 2 * unsealed > len(nodes)
+
+
 def verify(facts: Facts, done: Plan[Repair]) -> str:
     """The verdict of looking again. Raises: NotVerified.
 

@@ -137,7 +137,6 @@ class Turn:
         return f"before this, run {left.run[:8]} of {left.runbook} stopped {where}"
 
     def _record(self, outcome: Outcome) -> None:
-        self._told = True
         spent = outcome.digest if self._agreed else ""
         scheduled = outcome.origin.door is Door.SCHEDULE
         quiet = scheduled and outcome.ending is Ending.NOTHING_TO_DO and self.interrupted is None
@@ -145,6 +144,7 @@ class Turn:
             # what people have just heard, and nothing else since, they need not hear again
             quiet = outbox.repeats(self._db, outcome, within_s=settings().policy(self._book).valid_s)
         outbox.record(self._db, self._held, outcome, dedup=self._once(), spend=spent, silent=quiet)
+        self._told = True  # not before: an ending that the store did not take is told past it
         deliver(self._db, settings(), run=self._held.run, deadline_s=TELL_S)
         run_page.show_outcome(outcome)
 

@@ -55,7 +55,10 @@ def _clear(step: ClearAttempt, client: hvac.Client) -> str:
 
 
 def give_shares(step: GiveShares, known: VaultCluster, record: Record) -> str:
-    """Give one node its shares, and journal the attempt before its second share. Raises: StepFailed."""
+    """Give one node its shares, and journal the attempt before its second share.
+
+    Raises: StepFailed, or Refused where the node certainly took no share.
+    """
     record.remark(step.node, "")
     given = False
     job = {
@@ -76,8 +79,10 @@ def give_shares(step: GiveShares, known: VaultCluster, record: Record) -> str:
             tell(program, "go on")
     if said["ended"] != "given":
         hint = sealed_vault.HINTS.get(said["ended"], sealed_vault.FAILURES.get(said["ended"], AGAIN))
-        stop = StepFailed if given else Refused  # where no share was taken, nothing is left behind
+        # an answer that was lost may be the answer to a share that was taken
+        stop = StepFailed if given or said["ended"] == "unreachable" else Refused
         raise stop(said["ended"], f"{step.node}: {said['why']}", hint=hint)
+    _opened.clear()  # of earlier runs in this process
     _opened[record.run] = tuple(said.get("used_references", ()))
     return _given(said)
 
@@ -101,8 +106,8 @@ def await_shares(step: AwaitShares, known: VaultCluster, record: Record) -> str:
     while time.monotonic() < deadline:
         record.check()
         nodes = {name: look_at_node(name, known.nodes[name], client) for name, client in clients.items()}
-        if not any(node.state in (State.SEALED, State.NOT_INITIALISED) for node in nodes.values()):
-            return f"all shares were given{f', at attempt {started_over + 1}' if started_over else ''}"
+        if sealed_vault.opened(tuple(nodes.values())):
+            return _counts(step, nodes) + (f", at attempt {started_over + 1}" if started_over else "")
         lost = [
             name for name, node in nodes.items() if name in before and sealed_vault.started_over(before[name], node)
         ]

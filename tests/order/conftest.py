@@ -24,8 +24,3 @@ def told_vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Vault
         vault.initialise()
         vault.seed(receivers.credentials())
         yield vault, receivers
-
-
-def lines_of(arrived: list[dict[str, object]]) -> list[str]:
-    """The titles of what arrived at the webhook."""
-    return [one["message"]["data"]["ending"] for one in arrived]  # type: ignore[index]

@@ -71,6 +71,23 @@ def test_a_store_that_is_lost_in_the_middle_stops_the_run_and_is_told_past_it(
     assert vault.health() == {"vault-1": 200}
 
 
+@pytest.mark.parametrize("number", range(8, 11))
+def test_an_ending_that_the_store_did_not_take_is_told_past_it(
+    unseal: Forked, told_vault: tuple[VaultCluster, Receivers], tmp_path: Path, number: int
+) -> None:
+    """From the last share on, over the verdict, to the record of the ending itself."""
+    vault, receivers = told_vault
+    environment = environment_of(vault, tmp_path) | {"RUNBOOK_TELEGRAM_API": receivers.address}
+    vault.power_cut()
+    looked = unseal.run(environment)
+    receivers.clear()
+    lost = unseal.run(environment, number, "lost", approve=looked.digest)
+    assert lost.reference == "store-full", f"write {number} comes after the ending was recorded"
+    assert vault.health() == {"vault-1": 200}
+    (told,) = receivers.arrived("webhook")
+    assert "store was lost in the middle" in json.dumps(told)
+
+
 ALL = [pytest.param("before", 1, 1, marks=pytest.mark.long), pytest.param("after", 1, 1, marks=pytest.mark.long)]
 
 

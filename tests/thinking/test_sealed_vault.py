@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runbooks.errors import NotVerified, Refused
 from runbooks.plan import difference
-from runbooks.sealed_vault import HINTS, Finding, diagnose, plan, settled, started_over, verify, warning
+from runbooks.sealed_vault import HINTS, Finding, diagnose, opened, plan, settled, started_over, verify, warning
 from runbooks.sealed_vault_facts import Facts, Interrupted, Node, Share, State
 from runbooks.sealed_vault_steps import AwaitShares, ClearAttempt, GiveShares, Repair
 
@@ -253,6 +253,21 @@ def test_an_attempt_that_was_started_over_is_noticed(case: str) -> None:
     now, lost = STARTED_OVER[case]
     assert started_over(node(1, SEALED, progress=2, nonce="n-1"), now) is lost
     assert not started_over(node(1, SEALED), now), "what had no share cannot lose one"
+
+
+OPENED = {
+    "all up": (ALL_UP, True),
+    "one still sealed": (cluster(ACTIVE, STANDBY, SEALED), False),
+    "one down, the others up": (cluster(ACTIVE, STANDBY, DOWN), True),
+    "nobody answers": (cluster(DOWN, DOWN, DOWN), False),
+    "most do not answer": (cluster(STANDBY, DOWN, DOWN), False),
+}
+
+
+@pytest.mark.parametrize("case", OPENED)
+def test_a_silence_is_not_taken_for_an_unsealed_vault(case: str) -> None:
+    facts, is_open = OPENED[case]
+    assert opened(facts.nodes) is is_open
 
 
 @given(any_facts, any_facts)
