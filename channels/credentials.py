@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hvac.exceptions import VaultError
 from pydantic import SecretStr
 
-from channels import approle, nodes, redaction
 from channels.cache import Cache
 from channels.fields import FIELDS, SECRET, present, wrong
-from channels.nodes import Node
+from keys import nodes, redaction
+from keys.secret import read_secret
 from runbooks.errors import BadRequest, Refused, Unreachable
 from store.settings import Settings
 
@@ -89,7 +88,7 @@ def read(settings: Settings) -> Credentials:
         asked = nodes.of(settings)
         if not asked:
             return Credentials(known=True, why="no Vault is set, so no channel is configured")
-        fields = nodes.first_answer(asked, lambda node: _fetch(node, settings))
+        fields = read_secret(asked, settings.app_credentials, settings)
     except Unreachable as error:
         return _from_cache(cache, error.message)
     except (BadRequest, Refused) as error:
@@ -107,42 +106,6 @@ def _from_cache(cache: Cache, why: str) -> Credentials:
     if kept.fields is None:
         return Credentials(why=f"{why}; {kept.why}")
     return Credentials.of(kept.fields, Source.CACHE, kept.age_s, why)
-
-
-def _fetch(node: Node, settings: Settings) -> dict[str, object] | None:
-    """As `_read_at`, where a refusal counts only from the pinned cluster. Raises: as `approle.login`, `nodes.vouch`."""
-    try:
-        fields = _read_at(node, settings)
-    except Refused as error:
-        nodes.vouch(node, error.message)
-        raise
-    if fields is None:
-        nodes.vouch(node, f"{node.address} has no {settings.app_credentials}")
-    return fields
-
-
-def _read_at(node: Node, settings: Settings) -> dict[str, object] | None:
-    """The `incident_*` fields as one node has them, None when the secret does not exist. Raises: as `approle.login`."""
-    mount, _, path = settings.app_credentials.strip("/").partition("/")
-    vault = approle.login(node.address, node.ca_file, settings, timeout_s=nodes.LIMIT_S)
-    try:
-        answer = vault.secrets.kv.v2.read_secret_version(path=path, mount_point=mount, raise_on_deleted_version=True)
-        return {name: value for name, value in answer["data"]["data"].items() if name.startswith("incident_")}
-    except VaultError as error:
-        kind = type(error).__name__
-        if kind == "InvalidPath":
-            return None
-        if kind in approle.REFUSALS:
-            raise Refused(
-                "credentials-refused",
-                f"{node.address} does not let our AppRole read {settings.app_credentials} ({kind})",
-                hint=f"let its policy read {mount}/data/{path}",
-            ) from None
-        raise approle.unreachable(node.address, error) from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise approle.unreachable(node.address, error) from None
-    finally:
-        approle.logout(vault)
 
 
 def age(seconds: float) -> str:

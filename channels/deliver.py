@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 
 from channels import credentials as known
-from channels import redaction
 from channels.answers import Verdict
 from channels.credentials import Credentials
 from channels.drain import SENDERS, Delivered, Drain, attempt, unconfigured
 from channels.wording import Message
+from keys import redaction
 from runbooks.report import Outcome
 from store.database import Database
 from store.settings import Settings

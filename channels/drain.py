@@ -7,10 +7,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
-from channels import email, nodes, redaction, slack, telegram, webhook
+from channels import email, slack, telegram, webhook
 from channels.answers import LONGEST_WAIT_S, Answer, Verdict, broken
 from channels.credentials import Credentials
 from channels.wording import Message
+from keys import nodes, redaction
 from runbooks.errors import RunbookError
 from store import outbox
 from store.database import Database

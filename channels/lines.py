@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from channels.redaction import redacted
+from keys.redaction import redacted
 
 LONGEST_ROW = 230
 """Of a list, in a chat. A command longer than this is not cut, which would make another command of it, but left out."""

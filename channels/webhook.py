@@ -16,8 +16,8 @@ from typing import Any
 from channels.answers import Answer, Verdict, judge, post
 from channels.credentials import Credentials
 from channels.fields import WeakSecretError, webhook_key
-from channels.redaction import redacted
 from channels.wording import Message
+from keys.redaction import redacted
 from store.settings import Settings
 
 MOST_TEXT = 2000

@@ -132,7 +132,9 @@ def _approve(outcome: Outcome) -> tuple[Row, ...]:
 
 def _who(outcome: Outcome) -> tuple[Row, ...]:
     reason, agreed = clean(outcome.origin.reason), clean(", ".join(outcome.agreed))
-    asked = clean(", ".join(f"{name}={value}" for name, value in outcome.origin.parameters))
+    asked = clean(
+        ", ".join(f"{name}={value}" for name, value in outcome.origin.parameters if value not in ("", "False"))
+    )
     said = (
         f"with {asked}" if asked else "",
         f"because {reason}" if reason else "",

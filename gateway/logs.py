@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
-from channels import redaction
+from keys import redaction
 
 
 def set_up() -> None:

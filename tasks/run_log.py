@@ -2,7 +2,7 @@
 
 import logging
 
-from channels import redaction
+from keys import redaction
 from runbooks.errors import RunbookError
 
 _PREFECTS = ("prefect.flow_runs", "prefect.task_runs")

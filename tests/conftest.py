@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.postgres import Postgres
 from lab.vault import VaultCluster
 from lab.world import World
 from store.settings import VaultCluster as Known
@@ -40,6 +41,13 @@ def sealed_cluster(prepared_cluster: VaultCluster, tmp_path: Path) -> Iterator[V
     """A Vault of three nodes, up and sealed."""
     with prepared_cluster.copy(tmp_path / "vault") as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """One PostgreSQL, up, for all tests of a worker process; each makes databases of its own in it."""
+    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
 
 
 def environment_of(vault: VaultCluster, folder: Path, **cluster: object) -> dict[str, str]:

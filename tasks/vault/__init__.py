@@ -50,4 +50,4 @@ def apply(step: Repair, consent: Consent[Repair]) -> Applied:
                 record.note = give_shares(step, known, record)
             case AwaitShares():
                 record.note = await_shares(step, known, record)
-    return Applied(str(step), record.note)
+    return record.applied()

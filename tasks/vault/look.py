@@ -10,7 +10,7 @@ import hvac
 import requests
 from hvac.exceptions import Forbidden, InvalidPath, VaultError
 
-from channels import approle
+from keys import approle
 from runbooks.errors import RunbookError, Unreachable
 from runbooks.sealed_vault import RUNBOOK
 from runbooks.sealed_vault_facts import Facts, Interrupted, Node, Share, State

@@ -10,9 +10,10 @@ import os
 import signal
 import sys
 
-from channels import drain, redaction
+from channels import drain
 from channels.credentials import Credentials
 from channels.deliver import deliver
+from keys import redaction
 from store import outbox
 from store.database import Database
 from store.settings import Settings

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from channels_cases import outcome, put_in_line
 
-from channels import approle
 from channels.cache import Cache
 from channels.credentials import Credentials, Source, age, read
 from channels.deliver import deliver
+from keys import approle
 from lab.receivers import Receivers
 from lab.vault import VaultCluster
 from lab.vault_stub import Answer, VaultStub

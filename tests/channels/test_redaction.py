@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from channels import redaction
-from channels.redaction import HIDDEN, redacted
+from keys import redaction
+from keys.redaction import HIDDEN, redacted
 
 SECRETS = {
     "telegram URL": ("POST https://api.telegram.org/bot123456:ABC-def_ghiJKL/sendMessage", "123456:ABC-def_ghiJKL"),

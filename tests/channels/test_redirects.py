@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from channels import approle
 from channels.cache import Cache
 from channels.credentials import Source, read
+from keys import approle
 from lab.vault_stub import Answer, VaultStub
 from runbooks.errors import Unreachable
 from runbooks.sealed_vault_facts import State

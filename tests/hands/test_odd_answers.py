@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from channels import approle
+from keys import approle
 from lab.certificates import Authority
 from lab.vault_stub import WRONG_KEY, Answer, VaultStub, seal_status
 from runbooks.errors import StepFailed

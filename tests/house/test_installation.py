@@ -20,9 +20,9 @@ import yaml
 from dotenv import dotenv_values
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from channels import approle
 from deployments.automations import automations, register
 from gateway.prefect_api import start_run
+from keys import approle
 from lab.postgres import Postgres
 from lab.prefect import PrefectServer, PrefectWorker, deploy
 from lab.vault import VaultCluster

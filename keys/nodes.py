@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Generic, TypeVar, cast
 
-from channels import approle
+from keys import approle
 from runbooks.errors import BadRequest, RunbookError, Unreachable
 from store.settings import Settings
 

@@ -8,7 +8,7 @@ import requests
 from hvac.exceptions import VaultError
 from pydantic import SecretStr
 
-from channels import redaction
+from keys import redaction
 from runbooks.errors import BadRequest, Refused, Unreachable
 from store.settings import Settings
 
