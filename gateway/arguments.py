@@ -11,7 +11,7 @@ exit codes:
   3  refused by what was found         8  the store cannot be used; nothing was started
   4  not approved, or the plan drifted
 
-With 2, 3, 4, 5 and 8 nothing was changed.
+With 2, 3, 4 and 5 nothing was changed; with 8 neither, unless the store was lost in the middle, which was told then.
 """
 
 Argument = tuple[str, dict[str, Any]]
@@ -47,6 +47,11 @@ COMMANDS: dict[str, tuple[str, str, tuple[Argument, ...]]] = {
     "show": ("what a runbook does, its parameters, its policy and its page", "gateway.reading.show_runbook", (NAME,)),
     "status": ("what is held, what waits for approval, what was not delivered", "gateway.memory.status", ()),
     "plan": ("look and plan, here and now; nothing is changed", "gateway.running.plan", (NAME, PARAM, REASON)),
+    "run": (
+        "look, plan, and carry out what the policy lets pass without asking; for pipelines",
+        "gateway.running.run",
+        (NAME, PARAM, REASON),
+    ),
     "approve": (
         "agree to a plan and, once enough people have, start its run",
         "gateway.approving.approve",
@@ -110,11 +115,16 @@ COMMANDS: dict[str, tuple[str, str, tuple[Argument, ...]]] = {
         ),
     ),
     "lab": (
-        "a world of real servers on this machine, to break and to mend (`lab up`, `lab break vault`)",
+        "a world of real servers on this machine, to break and to mend (`lab up`, `lab break vault`, `lab cases`)",
         "gateway.practice.lab",
         (("rest", {"nargs": argparse.REMAINDER, "metavar": "…", "help": "see `runbook lab --help`"}),),
     ),
 }
+
+
+def _prefix(name: str) -> str:
+    """What begins an option. The lab has a parser of its own: here its words are all the same, `--help` too."""
+    return "-" if name != "lab" else "\0"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -127,7 +137,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (does, command, arguments) in COMMANDS.items():
-        one = commands.add_parser(name, help=does, description=does, add_help=name != "lab")
+        one = commands.add_parser(name, help=does, description=does, add_help=name != "lab", prefix_chars=_prefix(name))
         one.set_defaults(command=command)
         for flag, options in arguments:
             one.add_argument(flag, **options)

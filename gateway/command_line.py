@@ -36,4 +36,6 @@ def complain(error: RunbookError, *, as_json: bool) -> None:
         said = {"error": error.message, "next": error.hint, "reference": error.reference, "exit_code": error.exit_code}
         print(json.dumps(said, ensure_ascii=False), file=sys.stderr)
         return
+    for exhibit in error.exhibits:
+        print("\n".join(exhibit.lines()), end="\n\n", file=sys.stderr)
     print(f"runbook: {error.message}\n  next: {error.hint}\n  ref:  {error.reference}", file=sys.stderr)

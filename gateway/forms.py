@@ -27,11 +27,10 @@ def form(book: Runbook) -> dict[str, Parameter]:
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     flow = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
     meanings = _meanings(ast.get_docstring(flow) or "")
-    names = [argument.arg for argument in flow.args.args]
-    defaults = [str(ast.literal_eval(value)) for value in flow.args.defaults]
-    defaults = [""] * (len(names) - len(defaults)) + defaults
+    names = [argument.arg for argument in (*flow.args.args, *flow.args.kwonlyargs)]
+    values = [None] * (len(flow.args.args) - len(flow.args.defaults)) + [*flow.args.defaults, *flow.args.kw_defaults]
     return {
-        name: Parameter(name, default, meanings.get(name, "")) for name, default in zip(names, defaults, strict=True)
+        name: Parameter(name, _said(value), meanings.get(name, "")) for name, value in zip(names, values, strict=True)
     }
 
 
@@ -50,6 +49,16 @@ def answers(book: Runbook, pairs: Iterable[str]) -> dict[str, str]:
             )
         given[name] = value
     return given
+
+
+def _said(default: ast.expr | None) -> str:
+    if default is None:
+        return ""
+    try:
+        value = ast.literal_eval(default)
+    except ValueError:  # a name, such as a member of an enumeration
+        return ast.unparse(default)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _meanings(docstring: str) -> dict[str, str]:

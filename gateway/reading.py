@@ -26,6 +26,8 @@ def show_runbook(asked: argparse.Namespace) -> None:
     page = Path(runbooks.__path__[0], f"{book.module}.md").read_text(encoding="utf-8")
     policy = settings().policy(book)
     agree = f"{policy.approvals} approval" + ("s of different people" if policy.approvals > 1 else "")
+    if policy.irreversible_approvals > policy.approvals:
+        agree += f", {policy.irreversible_approvals} where a step cannot be undone"
     own = "who asked may approve" if policy.requester_may_approve else "who asked may not approve"
     parameters = [
         {"parameter": field.name, "default": field.default or "-", "meaning": field.meaning}

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import shlex
 import signal
 import sys
 import uuid
@@ -15,9 +16,9 @@ from gateway.printing import say_json
 from runbooks import catalogue
 from runbooks.catalogue import Runbook
 from runbooks.consent import Door, Origin
-from runbooks.errors import BadRequest
+from runbooks.errors import BadRequest, NotApproved
 from runbooks.report import Ending, Report
-from store.doors import entered
+from store.doors import entered, looking_only
 
 
 def plan(asked: argparse.Namespace) -> None:
@@ -25,6 +26,17 @@ def plan(asked: argparse.Namespace) -> None:
     book = catalogue.runbook(asked.name)
     report = _run(book, asked, Door.COMMAND_LINE, approve="")
     _print(report, asked, f"runbook approve {report.plan.digest}")
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Look, plan, and carry out what needs no asking, here and now: for pipelines. Raises: RunbookError.
+
+    Returns 4 where the plan has to be approved first; then nothing was changed.
+    """
+    book = catalogue.runbook(asked.name)
+    report = _run(book, asked, Door.COMMAND_LINE, approve="", act=True)
+    _print(report, asked, f"runbook approve {report.plan.digest}")
+    return NotApproved.exit_code if report.ending is Ending.AWAITS_APPROVAL else 0
 
 
 def break_glass(asked: argparse.Namespace) -> None:
@@ -37,7 +49,8 @@ def break_glass(asked: argparse.Namespace) -> None:
     approve = asked.approve
     if not approve:
         report = _run(book, asked, Door.BREAK_GLASS, approve="")
-        again = f'runbook break-glass {book.name} --approve {report.plan.digest} --reason "…"'
+        given = "".join(f" --param {shlex.quote(pair)}" for pair in asked.param)
+        again = f'runbook break-glass {book.name}{given} --approve {report.plan.digest} --reason "…"'
         _print(report, asked, again)
         if report.ending is not Ending.AWAITS_APPROVAL or asked.json or not sys.stdin.isatty():
             return
@@ -48,7 +61,8 @@ def break_glass(asked: argparse.Namespace) -> None:
     _print(_run(book, asked, Door.BREAK_GLASS, approve=approve), asked, "")
 
 
-def _run(book: Runbook, asked: argparse.Namespace, door: Door, approve: str) -> Report[Any]:
+def _run(book: Runbook, asked: argparse.Namespace, door: Door, approve: str, *, act: bool = False) -> Report[Any]:
+    """One run in this process. Without `approve` it only looks, unless it may `act` on standing consent."""
     parameters = answers(book, asked.param)
     name = f"{book.name} by {door}"
     origin = Origin(uuid.uuid4().hex, door, person(), asked.reason, name, parameters=tuple(sorted(parameters.items())))
@@ -56,7 +70,7 @@ def _run(book: Runbook, asked: argparse.Namespace, door: Door, approve: str) -> 
     # by name, as this package may not depend on Prefect: whoever only asks for help does not wait for it
     without_prefect = importlib.import_module("tasks.without_prefect").without_prefect
     flow = getattr(importlib.import_module(module), function)
-    token = entered.set(origin)
+    tokens = entered.set(origin), looking_only.set(not (approve or act))
     # a lost connection stops the run at a known point, and it is told
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -65,7 +79,8 @@ def _run(book: Runbook, asked: argparse.Namespace, door: Door, approve: str) -> 
             values = flow.validate_parameters({**parameters, "approve": approve, "reason": asked.reason})
             report: Report[Any] = flow.fn(**values)
     finally:
-        entered.reset(token)
+        entered.reset(tokens[0])
+        looking_only.reset(tokens[1])
         for number, handler in before.items():
             signal.signal(number, handler)
     return report
@@ -87,8 +102,10 @@ def _print(report: Report[Any], asked: argparse.Namespace, approve_by: str) -> N
             print(f"done: {one.step}" + (f" ({one.note})" if one.note else ""))
         print(f"{sheet.target}: {report.verdict}" + (f"\nwarning: {report.warning}" if report.warning else ""))
         return
+    for exhibit in sheet.exhibits:
+        print("\n".join(exhibit.lines()), end="\n\n")
     print(sheet)
-    for undo in dict.fromkeys(sheet.undo):
-        print(f"  to undo: {undo}" if undo else "  a step of it CANNOT be undone")
+    for number, undo in reversed(list(enumerate(sheet.undo, 1))):
+        print(f"  to undo {number}: {undo}" if undo else f"  {number} CANNOT be undone")
     if report.ending is Ending.AWAITS_APPROVAL:
         print(f"\nplan {sheet.digest}; nothing was changed. To carry it out:\n  {approve_by}")

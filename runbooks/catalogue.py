@@ -17,11 +17,35 @@ OF_THE_INSTALLATION = (
     "approle-refused",
     "bad-setting",
     "credentials-refused",
+    "database-login-refused",
+    "database-missing",
+    "database-unreachable",
     "deployment-missing",
+    "digests-unreadable",
     "lab-missing",
+    "migrate-command-missing",
+    "migration-twice",
+    "migration-unreadable",
+    "migrations-missing",
+    "migrations-too-large",
+    "migrations-unreachable",
+    "no-scratch-server",
+    "password-file-missing",
+    "password-file-open",
+    "password-missing",
+    "pg-dump-missing",
     "role-id-missing",
+    "s3-changed-it",
+    "s3-missing",
+    "s3-not-https",
+    "s3-refused",
+    "s3-unreachable",
+    "scratch-failed",
+    "scratch-unreachable",
+    "scratch-version",
     "secret-id-missing",
     "unknown-cluster",
+    "unknown-database",
     "vault-ca-missing",
     "vault-not-https",
     "vault-unclear",
@@ -52,9 +76,13 @@ class Runbook:
         return f"runbooks/{self.module}.md"
 
     def explained_at(self, word: str) -> str:
-        """Where `word`, a finding or the reference of an error, is explained: a page and its heading."""
-        if word in (*self.findings, *self.failures):
-            return f"{self.page}#{word}"
+        """Where `word`, a finding or the reference of an error, is explained: a page and its heading.
+
+        What runbooks share (a step, a hand) is explained on the page of one of them.
+        """
+        for book in (self, *catalogue().values()):
+            if word in (*book.findings, *book.failures):
+                return f"{book.page}#{word}"
         return f"{INSTALLATION if word in OF_THE_INSTALLATION else EVERY_RUN}#{word}"
 
     @property

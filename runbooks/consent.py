@@ -1,6 +1,6 @@
 """Who agreed to a plan, by which door, and whether that is enough."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from runbooks.errors import BadRequest, NotApproved, PlanDrifted
@@ -67,7 +67,8 @@ class Vote:
 class Policy:
     """What a runbook asks for before it changes anything.
 
-    `approvals`: how many different people. `typed_digest_counts`: whether starting a run with the digest typed in is
+    `approvals`: how many different people; `irreversible_approvals`: how many when a step of the plan cannot be undone,
+    if that is more. `typed_digest_counts`: whether starting a run with the digest typed in is
     enough by itself; as nobody knows who typed it, only where one approval of anybody will do. `standing`: reversible
     plans go ahead without asking, where the deployment says so. `valid_s`: for how many seconds after it was last
     shown a plan may be approved, and after it was given an approval counts.
@@ -79,13 +80,20 @@ class Policy:
     doors: frozenset[Door] = field(default=PEOPLE)
     standing: bool = False
     valid_s: int = 1800
+    irreversible_approvals: int = 1
 
     def __post_init__(self) -> None:
-        if self.approvals < 1 or self.valid_s <= 0:
+        if min(self.approvals, self.irreversible_approvals) < 1 or self.valid_s <= 0:
             raise ValueError("at least one approval, within some time")
         alone = self.approvals == 1 and self.requester_may_approve
         if self.typed_digest_counts and not alone:
             raise ValueError("who typed a digest is not known, and cannot be told from the requester or another voter")
+
+    def of(self, sheet: PlanSheet) -> "Policy":
+        """What holds for this very plan: more people where it cannot be undone, and then no typed digest."""
+        if sheet.reversible or self.irreversible_approvals <= self.approvals:
+            return self
+        return replace(self, approvals=self.irreversible_approvals, typed_digest_counts=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +131,15 @@ class Ballot:
                 f"{_minutes(self.policy.valid_s)}",
                 hint="start the run without a digest, read the plan again, and approve that",
             )
+        policy = self.policy.of(sheet)
         people = tuple(sorted({vote.person for vote in self.votes if self._counts(vote)}))
-        if len(people) >= self.policy.approvals:
+        if len(people) >= policy.approvals:
             return people
-        if self.policy.typed_digest_counts:
+        if policy.typed_digest_counts:
             return ("whoever typed the digest",)
         raise NotApproved(
             "approval-missing",
-            f"plan {sheet.digest} has {len(people)} of {self.policy.approvals} approvals that count"
+            f"plan {sheet.digest} has {len(people)} of {policy.approvals} approvals that count"
             + ("" if self.policy.requester_may_approve else f" (the requester, {self._requester()}, does not)"),
             hint=f"a person with the right to runs `runbook approve {sheet.digest}`",
         )

@@ -16,6 +16,11 @@ of a page, where the rest is told.
 """
 
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runbooks.exhibit import Exhibit
 
 _REFERENCE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -23,14 +28,21 @@ _REFERENCE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 class RunbookError(Exception):
     """Base of every error that a person may be woken by: what, about which value, and what to do next.
 
-    `exit_code` is what the command line ends with; the codes are listed in the README and in `runbook --help`.
+    `exhibits` is evidence for people beside it. `then` names a runbook, and what to ask it with, whose plan is made as
+    soon as the run that met this has ended. `exit_code` is what the command line ends with; the codes are listed in
+    the README and in `runbook --help`.
     """
 
     retryable = False
     nothing_changed = True
     exit_code = 1
 
-    def __init__(self, reference: str, message: str, *, hint: str) -> None:
+    exhibits: "tuple[Exhibit, ...]" = ()
+    then: tuple[str, Mapping[str, str]] | None = None
+
+    def __init__(self, reference: str, message: str, *, hint: str, exhibits: "tuple[Exhibit, ...]" = ()) -> None:
+        if exhibits:
+            self.exhibits = exhibits
         assert _REFERENCE.fullmatch(reference), reference
         self.reference, self.message, self.hint = reference, " ".join(message.split()), " ".join(hint.split())
         super().__init__(f"{self.message} | next: {self.hint} | ref: {reference}")

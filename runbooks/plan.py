@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from runbooks.errors import BadRequest, Refused
+from runbooks.exhibit import Exhibit
 
 if TYPE_CHECKING:
     from runbooks.consent import Ballot
@@ -44,6 +45,7 @@ class PlanSheet:
     exactly: tuple[str, ...]
     code: str
     digest: str
+    exhibits: tuple[Exhibit, ...] = ()
 
     @property
     def found(self) -> str:
@@ -60,7 +62,7 @@ class PlanSheet:
         data: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
         }
-        return cls(**data)
+        return cls(**{**data, "exhibits": tuple(map(Exhibit.read, document.get("exhibits", ())))})
 
     def lines(self) -> tuple[str, ...]:
         """What the digest covers, as people read it, a line each."""
@@ -98,8 +100,8 @@ class Plan(Generic[S]):
     """What would be done to one target, and why.
 
     `basis` holds the facts that the plan rests on, a line each. What moves by itself (the clock, a counter) stays
-    out, or no plan could ever be approved. `code` names the version of the code that made the plan and would carry it
-    out.
+    out, or no plan could ever be approved. `exhibits` is what else people should see. `code` names the version of the
+    code that made the plan and would carry it out.
     """
 
     runbook: str
@@ -109,6 +111,7 @@ class Plan(Generic[S]):
     basis: tuple[str, ...]
     steps: tuple[S, ...]
     code: str
+    exhibits: tuple[Exhibit, ...] = ()
 
     def __post_init__(self) -> None:
         said = [str(step) for step in self.steps]
@@ -143,6 +146,7 @@ class Plan(Generic[S]):
             exactly=exactly,
             code=self.code,
             digest=digest,
+            exhibits=self.exhibits,
         )
 
     def consent(self, ballot: "Ballot", *, run: str, fence: int) -> "Consent[S] | None":

@@ -25,10 +25,14 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A step that was carried out; `note` says what a person would want to know of it."""
+    """A step that was carried out; `note` says what a person would want to know of it.
+
+    `undo` is the way back if only carrying it out could tell it (where a backup lies); else the step's own holds.
+    """
 
     step: str
     note: str = ""
+    undo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ def outcome_of(
 ) -> Outcome:
     """The outcome of a run that came to its end. `before` says what an earlier run had left half-done here."""
     plan = report.plan.sheet()
-    notes = {applied.step: applied.note for applied in report.applied}
+    done = {applied.step: applied for applied in report.applied}
     nexts = {
         Ending.DONE: report.warning or "nothing; the target was looked at again and is as it should be",
         Ending.AWAITS_APPROVAL: f"read the plan; if it is what you want: {_approve_by(plan, origin)}",
@@ -144,7 +148,7 @@ def outcome_of(
         ending=report.ending,
         finding=plan.finding,
         summary=" · ".join(filter(None, (report.verdict or plan.found, report.warning, before))),
-        lines=_lines(plan, notes, ""),
+        lines=_lines(plan, done, ""),
         safe=safes[report.ending],
         next=nexts[report.ending],
         page=book.explained_at(plan.finding),
@@ -164,12 +168,12 @@ def outcome_of_error(
     target: str,
     now: float,
     plan: PlanSheet | None = None,
-    applied: Mapping[str, str] | None = None,
+    applied: Mapping[str, Applied] | None = None,
     begun: str = "",
     agreed: tuple[str, ...] = (),
     before: str = "",
 ) -> Outcome:
-    """The outcome of a run that `error` stopped, after `applied` (sentence to note) and, perhaps, inside `begun`."""
+    """The outcome of a run that `error` stopped, after `applied` (by sentence) and, perhaps, inside `begun`."""
     changed = bool(applied or begun) or not error.nothing_changed
     done = "nothing was changed"
     if plan and (applied or begun):
@@ -201,7 +205,7 @@ def _approve_by(plan: PlanSheet, origin: Origin) -> str:
     return f"runbook approve {plan.digest}"
 
 
-def _safe(plan: PlanSheet | None, applied: Mapping[str, str], begun: str) -> str:
+def _safe(plan: PlanSheet | None, applied: Mapping[str, Applied], begun: str) -> str:
     again = "starting it again looks first and does only what is left"
     if plan is None:
         return f"not known; {again}"
@@ -211,12 +215,14 @@ def _safe(plan: PlanSheet | None, applied: Mapping[str, str], begun: str) -> str
     return f"yes: {again}"
 
 
-def _lines(plan: PlanSheet, applied: Mapping[str, str], begun: str) -> tuple[Line, ...]:
+def _lines(plan: PlanSheet, applied: Mapping[str, Applied], begun: str) -> tuple[Line, ...]:
     def state(step: str) -> StepState:
         if step in applied:
             return StepState.APPLIED
         return StepState.BEGUN if step == begun else StepState.NOT_BEGUN
 
-    return tuple(
-        Line(step, state(step), applied.get(step, ""), undo) for step, undo in zip(plan.steps, plan.undo, strict=True)
-    )
+    def line(step: str, undo: str) -> Line:
+        done = applied.get(step) or Applied(step)
+        return Line(step, state(step), done.note, done.undo or undo)
+
+    return tuple(map(line, plan.steps, plan.undo))

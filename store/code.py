@@ -5,7 +5,7 @@ import importlib.metadata
 from functools import cache
 from pathlib import Path
 
-_ACTS = ("runbooks", "store", "channels", "tasks", "flows")
+_ACTS = ("runbooks", "store", "keys", "channels", "tasks", "flows")
 
 
 @cache

@@ -6,6 +6,7 @@ Prefect's API.
 """
 
 import os
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from runbooks.catalogue import Runbook, catalogue
 from runbooks.consent import Policy
 from runbooks.errors import BadRequest
+from store.migrated import MigratedDatabase, SecretField
 
 HttpsAddress = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -71,6 +73,7 @@ class PolicyChange(BaseModel):
     typed_digest_counts: bool | None = None
     standing: bool | None = None
     valid_s: int | None = Field(None, ge=60, le=86_400)
+    irreversible_approvals: int | None = Field(None, ge=1, le=10)
 
 
 def _state_folder() -> Path:
@@ -116,6 +119,30 @@ class Settings(BaseSettings):
         le=86_400,
         validation_alias="RUNBOOK_VAULT_SHARES_WAIT_S",
         description="longest wait for holders, seconds",
+    )
+
+    # databases that golang-migrate migrates, and where their backups go
+    databases: dict[Name, MigratedDatabase] = Field(
+        default_factory=dict,
+        validation_alias="RUNBOOK_DATABASES",
+        description="the databases by name (control-plane, payment-service), as JSON",
+    )
+    postgres_folder: Path | None = Field(
+        None,
+        validation_alias="RUNBOOK_POSTGRES_FOLDER",
+        description="where PostgreSQL's programs are (pg_dump, initdb); absent: found by pg_config, or a wheel's",
+    )
+    s3_endpoint: HttpsAddress | None = Field(
+        None, validation_alias="RUNBOOK_S3_ENDPOINT", description="the address of S3, where it is not Amazon's"
+    )
+    s3_region: str = Field("us-east-1", validation_alias="RUNBOOK_S3_REGION")
+    s3_key_id: SecretField | None = Field(
+        None,
+        validation_alias="RUNBOOK_S3_KEY_ID",
+        description="the access key id in Vault: mount/path#field; absent: what boto3 finds by itself",
+    )
+    s3_secret_key: SecretField | None = Field(
+        None, validation_alias="RUNBOOK_S3_SECRET_KEY", description="its secret in Vault: mount/path#field"
     )
 
     # our own memory
@@ -197,6 +224,15 @@ class Settings(BaseSettings):
         found = clusters[name]
         return found if found.ca_file else found.model_copy(update={"ca_file": self.vault_tls_ca_file})
 
+    def database(self, name: str) -> MigratedDatabase:
+        """The migrated database called `name`. Raises: BadRequest `unknown-database`."""
+        if name not in self.databases:
+            known = ", ".join(self.databases) or "none; set RUNBOOK_DATABASES"
+            raise BadRequest(
+                "unknown-database", f"there is no database {name[:60]!r}", hint=f"the databases are: {known}"
+            )
+        return self.databases[name]
+
 
 def load(env_file: str | None = None) -> Settings:
     """The settings of this environment; `env_file` (else `$RUNBOOK_ENV_FILE`, else `.env` here) fills what it lacks.
@@ -212,8 +248,8 @@ def load(env_file: str | None = None) -> Settings:
         return Settings(_env_file=file)
     except ValidationError as error:
         wrong = "; ".join(_one_line(one) for one in error.errors(include_input=False, include_url=False))
-    except SettingsError as error:
-        wrong = f"{error}"
+    except SettingsError as error:  # it names the field, and not the variable that people set
+        wrong = re.sub(r'.*field "(\w+)".*', _no_json, f"{error}")
     where = f"the environment or in {file}" if file else "the environment"
     raise BadRequest("bad-setting", wrong, hint=f"correct it in {where}; see deployments/README.md")
 
@@ -240,6 +276,11 @@ def _own_env_file() -> str:
             hint="go to another folder, or name the file that you trust in RUNBOOK_ENV_FILE",
         )
     return ".env"
+
+
+def _no_json(found: re.Match[str]) -> str:
+    field = Settings.model_fields.get(found[1])
+    return f"{field.validation_alias if field else found[1]} ({found[1]}) is no JSON"
 
 
 def _one_line(error: Any) -> str:

@@ -7,24 +7,29 @@ from sqlalchemy import Connection
 
 from runbooks.errors import NotApproved, RunbookError, StoreUnusable
 from runbooks.plan import Consent, Step
+from runbooks.report import Applied
 from store import journal, targets
 from store.database import Database
 from store.trail import trail
 
 
 class Record:
-    """What is written down about one step while it is carried out. `note` is told to people."""
+    """What is written down about one step while it is carried out; `note` and `undo` are told to people."""
 
     def __init__(self, db: Database, consent: Consent[Step], step: Step) -> None:
         """Writes nothing; `carry_out` does."""
         self._db, self._consent, self._step = db, consent, step
-        self.note = ""
+        self.note = self.undo = ""
         self.run = consent.run
 
     def remark(self, name: str, value: str) -> None:
         """Write down, for good and at once, what a successor needs if this process dies now. Never a secret."""
         with self._db.write() as conn:
             _append(conn, self._consent, "remarked", step=str(self._step), name=name, value=value)
+
+    def applied(self) -> Applied:
+        """What was carried out, to report."""
+        return Applied(str(self._step), self.note, self.undo)
 
     def check(self) -> None:
         """Prove, right before something outside is changed, that the turn is still ours.
@@ -58,11 +63,11 @@ def carry_out(db: Database, consent: Consent[Step], step: Step) -> Iterator[Reco
             _append(conn, consent, "failed", step=str(step), **_cause(error))
         raise
     with db.write() as conn:
-        _append(conn, consent, "applied", step=str(step), note=record.note)
+        _append(conn, consent, "applied", step=str(step), note=record.note, undo=record.undo)
 
 
-def applied_in(db: Database, run: str) -> dict[str, str]:
-    """The steps that `run` carried out: sentence to note, in order."""
+def applied_in(db: Database, run: str) -> dict[str, Applied]:
+    """The steps that `run` carried out, by sentence, in order."""
     with db.read() as conn:
         return trail(conn, run).applied
 

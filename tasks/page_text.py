@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from runbooks.catalogue import EVERY_RUN, INSTALLATION
 from runbooks.consent import Policy
 from runbooks.errors import RunbookError
+from runbooks.exhibit import Exhibit
 from runbooks.plan import PlanSheet
 from runbooks.report import Outcome, StepState
 
@@ -35,13 +36,15 @@ Nothing has been changed yet.
 
 ## Approve
 
-{_approve(sheet, policy, form)}
+{_approve(sheet, policy.of(sheet), form)}
 
 To veto it: `runbook refuse {sheet.digest}`
 
 If what the plan rests on has changed by then, nothing is done, and the difference is shown.
 
 {_undo(sheet.undo)}
+
+{exhibits_text(sheet.exhibits)}
 
 ## What it rests on
 
@@ -52,8 +55,8 @@ If what the plan rests on has changed by then, nothing is done, and the differen
 """
 
 
-def outcome_text(outcome: Outcome, deployment: str = "") -> str:
-    """An ending. `deployment` is the address of the runbook's page in Prefect; empty where there is none."""
+def outcome_text(outcome: Outcome, deployment: str = "", exhibits: Iterable[Exhibit] = ()) -> str:
+    """An ending, with evidence. `deployment` is the address of the runbook's page in Prefect; empty without one."""
     rows = "\n".join(
         f"| {number} | {_plain(line.step)} | {MARKS[line.state]} | {_plain(line.note)} |"
         for number, line in enumerate(outcome.lines, 1)
@@ -79,6 +82,8 @@ def outcome_text(outcome: Outcome, deployment: str = "") -> str:
 
 {_undo(undo)}
 
+{exhibits_text(exhibits)}
+
 {_explained(outcome.page, deployment)}
 """
 
@@ -93,6 +98,24 @@ def stop_text(error: RunbookError, page: str) -> str:
 
 What *{error.reference}* means: `{page}`
 """
+
+
+def exhibits_text(exhibits: Iterable[Exhibit]) -> str:
+    """Evidence: each with its heading, a table or a block of text."""
+    return "\n\n".join(f"## {_plain(one.title)}\n\n{_block(one.text)}{_table(one)}" for one in exhibits)
+
+
+def _block(text: str) -> str:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)  # a text with such a fence in it must not end its own block
+    return f"{fence}sql\n{text}\n{fence}\n" if text else ""
+
+
+def _table(exhibit: Exhibit) -> str:
+    if not exhibit.header:
+        return ""
+    rows = (exhibit.header, tuple("---" for _ in exhibit.header), *exhibit.rows)
+    return "\n".join(f"| {' | '.join(cell if cell == '---' else _plain(cell) for cell in row)} |" for row in rows)
 
 
 def _approve(sheet: PlanSheet, policy: Policy, form: str) -> str:

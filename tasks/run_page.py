@@ -16,6 +16,7 @@ from prefect.runtime import flow_run as runtime
 
 from runbooks.consent import Door, Origin, Policy
 from runbooks.errors import RunbookError
+from runbooks.exhibit import Exhibit
 from runbooks.plan import PlanSheet
 from runbooks.report import Ending, Outcome
 from store.doors import entered
@@ -27,8 +28,7 @@ def sentence() -> str:
     """The name of a run, to read in a list: what it is about and whether it may change anything."""
     parameters = dict(runtime.parameters)
     approve = "".join(str(parameters.pop("approve", "")).split())
-    parameters.pop("reason", "")
-    target = " ".join(str(value) for value in parameters.values() if value)
+    target = next(iter(parameters.values()), "")  # a flow's first parameter names its target
     return f"{runtime.flow_name} {target}: " + (f"carry out plan {approve[:12]}" if approve else "look and plan")
 
 
@@ -77,8 +77,8 @@ def show_plan(sheet: PlanSheet, policy: Policy) -> None:
     create_markdown_artifact(text, description=f"Plan {sheet.digest}: what would be done")
 
 
-def show_outcome(outcome: Outcome) -> None:
-    """Put the ending on the run's page and into its log."""
+def show_outcome(outcome: Outcome, exhibits: tuple[Exhibit, ...] = ()) -> None:
+    """Put the ending on the run's page, with evidence, and into its log."""
     context = FlowRunContext.get()
     if context is None or outcome.ending is Ending.AWAITS_APPROVAL:
         return
@@ -87,7 +87,7 @@ def show_outcome(outcome: Outcome) -> None:
         log.info("%s: %s%s", line.state, line.step, f" ({line.note})" if line.note else "")
     log.info("%s: %s", outcome.title, outcome.summary)
     create_markdown_artifact(
-        outcome_text(outcome, _deployment(context)),
+        outcome_text(outcome, _deployment(context), exhibits),
         description=f"{outcome.ending.capitalize()}: {outcome.summary}"[:250],
     )
 
@@ -95,7 +95,7 @@ def show_outcome(outcome: Outcome) -> None:
 def form(sheet: PlanSheet, policy: Policy) -> str:
     """The run form with the digest filled in; empty where there is none or where a typed digest does not count."""
     context = FlowRunContext.get()
-    if context is None or context.flow_run is None or not policy.typed_digest_counts:
+    if context is None or context.flow_run is None or not policy.of(sheet).typed_digest_counts:
         return ""
     return _form(context, sheet.digest)
 

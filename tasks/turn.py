@@ -12,12 +12,15 @@ from runbooks import catalogue
 from runbooks.catalogue import Runbook
 from runbooks.consent import Door, Policy
 from runbooks.errors import BadRequest, PlanDrifted, RunbookError, StepFailed, StoreUnusable, TargetHeld
+from runbooks.exhibit import Exhibit
 from runbooks.plan import Consent, Plan, PlanSheet, Step, read_digest
-from runbooks.report import Ending, Outcome, Report, outcome_of, outcome_of_error
+from runbooks.report import Applied, Ending, Outcome, Report, outcome_of, outcome_of_error
 from store import approvals, outbox, steps, targets
 from store.database import Database, database
+from store.doors import looking_only
 from store.settings import settings
 from tasks import run_log, run_page
+from tasks.follow import have_planned
 
 S = TypeVar("S", bound=Step)
 
@@ -41,6 +44,11 @@ class Turn:
         self._told = False
 
     @property
+    def run(self) -> str:
+        """What the run is called by: in the journal, and in the names of what it makes for a while."""
+        return self._held.run
+
+    @property
     def interrupted(self) -> targets.Interrupted | None:
         """What an earlier run left half-done on this target; None when nothing was."""
         return self._held.interrupted
@@ -53,6 +61,8 @@ class Turn:
         sheet = self._plan = plan.sheet()
         digest = read_digest(approve) if approve.strip() else None
         policy = settings().policy(self._book)
+        if looking_only.get():
+            policy = replace(policy, standing=False)
         ballot = approvals.ballot(self._db, policy, sheet, digest)
         try:
             consent = plan.consent(ballot, run=self._held.run, fence=self._held.fence)
@@ -92,7 +102,7 @@ class Turn:
                 now = self._db.now(conn)
             run = self._held.run
             applied, begun = steps.applied_in(self._db, run), steps.begun_in(self._db, run)
-            self._record(self._outcome_of(error, now, applied, begun))
+            self._record(self._outcome_of(error, now, applied, begun), error.exhibits)
         except StoreUnusable as lost:
             self._past_the_store(error, lost)
 
@@ -106,7 +116,7 @@ class Turn:
         outcome = self._outcome_of(said, time.time(), {}, "")
         tell_now(settings(), outcome, key=self._once(), deadline_s=TELL_S)
 
-    def _outcome_of(self, error: RunbookError, now: float, applied: Mapping[str, str], begun: str) -> Outcome:
+    def _outcome_of(self, error: RunbookError, now: float, applied: Mapping[str, Applied], begun: str) -> Outcome:
         return outcome_of_error(
             error,
             self._held.origin,
@@ -136,7 +146,7 @@ class Turn:
         where = f"in: {left.step}" if left.step else "half-way"
         return f"before this, run {left.run[:8]} of {left.runbook} stopped {where}"
 
-    def _record(self, outcome: Outcome) -> None:
+    def _record(self, outcome: Outcome, exhibits: tuple[Exhibit, ...] = ()) -> None:
         spent = outcome.digest if self._agreed else ""
         scheduled = outcome.origin.door is Door.SCHEDULE
         quiet = scheduled and outcome.ending is Ending.NOTHING_TO_DO and self.interrupted is None
@@ -146,7 +156,7 @@ class Turn:
         outbox.record(self._db, self._held, outcome, dedup=self._once(), spend=spent, silent=quiet)
         self._told = True  # not before: an ending that the store did not take is told past it
         deliver(self._db, settings(), run=self._held.run, deadline_s=TELL_S)
-        run_page.show_outcome(outcome)
+        run_page.show_outcome(outcome, exhibits)
 
 
 @contextmanager
@@ -159,8 +169,11 @@ def hold(name: str, target: str, reason: str = "") -> Iterator[Turn]:
     try:
         with _held(catalogue.runbook(name), target, reason) as turn:
             yield turn
-    except (BadRequest, TargetHeld, StoreUnusable) as error:
-        run_page.show_stop(error, catalogue.runbook(name).explained_at(error.reference))
+    except RunbookError as error:
+        if isinstance(error, BadRequest | TargetHeld | StoreUnusable):
+            run_page.show_stop(error, catalogue.runbook(name).explained_at(error.reference))
+        if error.then:  # only now: the target is free for whoever makes that plan
+            have_planned(*error.then, run_page.origin(reason), f"{name} failed: {error.message}")
         raise
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from store_cases import Start, TurnScrew
 
 from runbooks.errors import NotApproved, Refused, StepFailed, Unreachable
+from runbooks.report import Applied
 from store import journal
 from store.database import Database
 from store.schema import JOURNAL, TARGETS
@@ -39,18 +40,19 @@ def test_a_plan_that_is_carried_out(db: Database) -> None:
                 assert begun_in(db, "run-1") == str(step), "it is written before the step begins"
                 record.remark("torque", "5 Nm")
                 record.note = f"{step.name} is tight"
+                record.undo = "turn it back" if step.name == "b" else ""
         with db.write() as conn:
             verified(conn, agreed, "both are tight")
-    assert applied_in(db, "run-1") == {A: "a is tight", B: "b is tight"}
+    assert applied_in(db, "run-1") == {A: Applied(A, "a is tight"), B: Applied(B, "b is tight", "turn it back")}
     assert begun_in(db, "run-1") == ""
     assert applied_in(db, "run-2") == {}
     assert told(db) == [
         ("intended", {"step": A}),
         ("remarked", {"step": A, "name": "torque", "value": "5 Nm"}),
-        ("applied", {"step": A, "note": "a is tight"}),
+        ("applied", {"step": A, "note": "a is tight", "undo": ""}),
         ("intended", {"step": B}),
         ("remarked", {"step": B, "name": "torque", "value": "5 Nm"}),
-        ("applied", {"step": B, "note": "b is tight"}),
+        ("applied", {"step": B, "note": "b is tight", "undo": "turn it back"}),
         ("verified", {"verdict": "both are tight"}),
     ]
     assert journal.verify(db).faults == ()

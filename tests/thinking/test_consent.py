@@ -1,5 +1,6 @@
 """Who may agree to what: every way in which an approval counts, and every way in which it does not."""
 
+import json
 from dataclasses import dataclass, replace
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from runbooks.consent import PEOPLE, Ballot, Door, Policy, Vote
 from runbooks.errors import BadRequest, NotApproved, PlanDrifted, RunbookError
+from runbooks.exhibit import Exhibit
 from runbooks.plan import Plan, PlanSheet, difference, read_digest
 
 NOW = 1_000_000.0
@@ -72,6 +74,30 @@ def test_what_counts(case: str) -> None:
     consent = PLAN.consent(known, run="r", fence=1)
     assert (consent.agreed if consent else None) == people
     assert consent is None or all(consent.covers(step) for step in PLAN.steps)
+
+
+FINAL_TWO = Policy(irreversible_approvals=2, requester_may_approve=True, typed_digest_counts=True)
+
+# What cannot be undone may ask for more people: the plan, the votes, and who agreed (None: too few).
+IRREVERSIBLE = {
+    "a typed digest is not enough": (FINAL, (), None),
+    "nor is one person": (FINAL, (yes("bob"),), None),
+    "two are": (FINAL, (yes("bob"), yes("carol")), ("bob", "carol")),
+    "a plan that can be undone needs no more than before": (PLAN, (), ("whoever typed the digest",)),
+}
+
+
+@pytest.mark.parametrize("case", IRREVERSIBLE)
+def test_a_plan_that_cannot_be_undone_may_need_more_people(case: str) -> None:
+    plan, votes, people = IRREVERSIBLE[case]
+    asked = ballot(FINAL_TWO, *votes, typed=plan)
+    if people is None:
+        with pytest.raises(NotApproved) as denied:
+            plan.consent(asked, run="r", fence=1)
+        assert denied.value.reference == "approval-missing" and "of 2 approvals" in denied.value.message
+    else:
+        consent = plan.consent(asked, run="r", fence=1)
+        assert consent is not None and consent.agreed == people
 
 
 DENIED: dict[str, tuple[Ballot, type[RunbookError], str]] = {
@@ -221,3 +247,14 @@ def test_no_set_of_votes_lets_a_plan_pass_against_its_policy(policy: Policy, cas
     assert set(consent.agreed) <= known
     assert len(consent.agreed) >= policy.approvals
     assert policy.requester_may_approve or "alice" not in consent.agreed
+
+
+def test_evidence_is_kept_with_the_plan_and_is_no_part_of_its_digest() -> None:
+    table = Exhibit("differs", header=("what", "is"), rows=(("a", "b"),))
+    exhibits = (Exhibit("the file", "ran 1 | CREATE TABLE …"), table)
+    shown = replace(PLAN, exhibits=exhibits)
+    assert shown.digest == PLAN.digest
+    assert PlanSheet.read(json.loads(json.dumps(shown.sheet().document()))) == shown.sheet()
+    without = {name: value for name, value in PLAN.sheet().document().items() if name != "exhibits"}
+    assert PlanSheet.read(without) == PLAN.sheet(), "a plan that an older version wrote down"
+    assert table.lines() == ("differs:", "  what | is", "  a | b")

@@ -3,9 +3,10 @@
 import pytest
 
 from runbooks.consent import Door, Origin, Policy
+from runbooks.exhibit import Exhibit
 from runbooks.plan import PlanSheet
 from runbooks.report import Ending, Line, Outcome, StepState
-from tasks.page_text import outcome_text, plan_text
+from tasks.page_text import exhibits_text, outcome_text, plan_text
 
 SAID = {
     "an address is no link": ("give vault-1 (https://10.0.0.1:8200) one", "give vault-1 (`https://10.0.0.1:8200`) one"),
@@ -62,3 +63,13 @@ def test_the_way_to_agree_fits_the_policy(policy: Policy, link: str, people: str
     assert text.count("(FORM)") == 1 and "(PAGE?tab=Description)" in text
     without = plan_text(sheet, policy)
     assert "](" not in without and "`runbook approve 0123456789ab`" in without
+
+
+def test_evidence_cannot_break_out_of_its_block() -> None:
+    """A migration file may hold what ends a block of code, and a cell of a table what ends a cell."""
+    file = Exhibit("041_x.up.sql", "ran 1 | -- ```` [a link](http://evil)\n")
+    table = Exhibit("what differs", header=("what", "found"), rows=(("column `a|b`", "<script>"),))
+    text = exhibits_text((file, table))
+    assert "`````sql\nran 1" in text and text.count("`````") == 2
+    assert "## what differs\n\n| what | found |\n| --- | --- |\n| column `a\\|b`" in text.replace("\\`", "`")
+    assert "\\<script\\>" in text
