@@ -20,7 +20,7 @@ $(READY): uv.lock pyproject.toml
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(RUN)/uv sync --quiet --frozen --active --inexact
 	@touch $@
 
-demo: $(READY)  ## a sealed Vault is brought back, from nothing, in one go
+demo: $(READY)  ## a sealed Vault and a half-applied migration are brought back, from nothing, in one go
 	@$(RUN)/python -m lab.demo
 
 lab: $(READY)  ## the same world, kept up to try things in; Ctrl-C ends it

@@ -14,6 +14,8 @@ from types import FrameType
 from typing import NoReturn
 
 from lab.control import ask, is_served, serve
+from lab.dirty_cases import CASES, Case
+from lab.migrated import USUAL
 from lab.prefect import CALLS_NOBODY
 from lab.world import BREAKAGES, World
 from runbooks.errors import BadRequest, RunbookError
@@ -28,7 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if asked.command == "up":
             return up(asked.folder, asked.ui_port)
-        print(ask(asked.folder, "status" if asked.command == "status" else f"break {asked.what}"), end="")
+        if asked.command == "cases":
+            print(cases(), end="")
+            return 0
+        question = f"break {asked.what} {asked.case}".strip() if asked.command == "break" else asked.command
+        print(ask(asked.folder, question), end="")
     except RunbookError as error:
         print(f"lab: {error.message}\n  next: {error.hint}\n  ref:  {error.reference}", file=sys.stderr)
         return error.exit_code
@@ -60,7 +66,10 @@ def answer(world: World, words: str, working: threading.Lock) -> str:
     if not world.up:
         raise BadRequest("lab-not-up-yet", "the lab is still starting", hint="try again in a few seconds")
     with working:
-        return f"{world.break_(what)}\n\n{status(world)}" if command == "break" else status(world)
+        if command == "status":
+            return status(world)
+        done = world.cure() if command == "cure" else world.break_(*what.split())
+        return f"{done}\n\n{status(world)}"
 
 
 def status(world: World) -> str:
@@ -69,10 +78,23 @@ def status(world: World) -> str:
         ("Prefect UI", world.prefect.address, "" if world.prefect.running() else "ended by itself"),
         ("worker", world.worker.address, "" if world.worker.running() else "ended by itself"),
         ("what was received", world.receivers.address, "" if world.receivers.running() else "ended by itself"),
+        ("S3", world.s3.address, "" if world.s3.running() else "ended by itself"),
         ("PostgreSQL", world.postgres.address, "" if world.postgres.running() else "ended by itself"),
         *((name, world.vault.nodes[name], _CODES.get(code, str(code))) for name, code in world.vault.health().items()),
     ]
     return "".join(f"  {name:<19}{address:<26}{how}".rstrip() + "\n" for name, address, how in rows)
+
+
+def cases() -> str:
+    """Every way in which a migration can fail, a line each: what is found then, and whether it can be mended."""
+    ways = sorted(CASES.values(), key=lambda case: (case.finding, case.name))
+    return "".join(f"  {case.name:<34}{case.finding:<18}{_end_of(case):<10}{case.what}\n" for case in ways)
+
+
+def _end_of(case: Case) -> str:
+    if case.mended:
+        return "mended"
+    return "well" if case.then_up else "refused"  # well: there is nothing to mend
 
 
 def write_settings(world: World) -> Path:
@@ -90,11 +112,24 @@ def _welcome(world: World, file: Path) -> str:
     file = Path(os.path.relpath(file)) if file.is_relative_to(Path.cwd()) else file
     lab = "" if file.parent == Path("build/lab") else f" --folder {shlex.quote(str(file.parent))}"
     here = Path(os.path.relpath(sys.executable)) if Path(sys.executable).is_relative_to(Path.cwd()) else sys.executable
+    migrated = f"{file.parent}/migrated"
     return f"""
 {status(world)}{taken}
-  In a second terminal:
+  In a second terminal, seal Vault and look:
     {here} -m lab break vault{lab}
-    RUNBOOK_ENV_FILE={shlex.quote(str(file))} {Path(here).parent}/runbook plan unseal-vault
+    export RUNBOOK_ENV_FILE={shlex.quote(str(file))}
+    {Path(here).parent}/runbook plan unseal-vault
+
+  or let a migration fail, mend it, correct the file, and deploy again:
+    {here} -m lab cases
+    {here} -m lab break migration --case {USUAL}{lab}
+    {Path(here).parent}/runbook plan recover-dirty-migration --param database=control-plane
+    {Path(here).parent}/runbook approve DIGEST
+    {here} -m lab cure{lab}
+    {Path(here).parent}/runbook run run-migrations --param database=control-plane
+
+  In {migrated}/control-plane and …/payment-service are migrations/, SHA256SUMS, ./migrate and backups/.
+  Every server's log is below {file.parent}; `--folder` puts all of it elsewhere, for each command alike.
 
   Ctrl-C stops everything."""
 
@@ -130,6 +165,11 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("break", parents=[folder], help="break something, from a second terminal")
     breakages = "; ".join(f"{name}: {does}" for name, (does, _) in BREAKAGES.items())
     one.add_argument("what", choices=sorted(BREAKAGES), help=breakages)
+    one.add_argument("--case", default="", metavar="NAME", help="how a migration fails; `lab cases` names the ways")
+    correct = "correct what let a migration fail, once it is mended, so that it can be deployed again"
+    commands.add_parser("cure", parents=[folder], help=correct)
+    found = "the ways in which a migration can fail, what is then found, and whether it can be mended"
+    commands.add_parser("cases", help=found)
     commands.add_parser("status", parents=[folder], help="where everything is and how it is")
     return parser
 

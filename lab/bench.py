@@ -15,6 +15,7 @@ from lab import bench_memory as memory
 from lab import bench_small as small
 from lab.bench_bed import Bed
 from lab.bench_machine import load, machine
+from lab.bench_migrations import migrations
 from lab.bench_results import FULL, QUICK, Bench, show
 from lab.bench_rows import Goal, at_most
 from lab.bench_unsealing import unsealing
@@ -50,6 +51,8 @@ def measure(bench: Bench, world: World, folder: Path) -> None:
         store(bench, world, folder)
     with bench.part("the outbox"):
         sending(bench, world, folder)
+    with bench.part("migrations"):
+        migrations(bench, world.prefect, folder / "migrations")
     world.vault.stop()
     one = VaultCluster(folder / "one", nodes=1)
     with bench.part("a Vault of one node"), one:

@@ -28,10 +28,11 @@ class Repeats:
     starts: int
     steps: int
     outcomes: int
+    mending: int
 
 
-FULL = Repeats(one_node=15, three_nodes=7, slow=3, memory=2, starts=11, steps=150, outcomes=300)
-QUICK = Repeats(one_node=3, three_nodes=2, slow=1, memory=1, starts=3, steps=30, outcomes=30)
+FULL = Repeats(one_node=15, three_nodes=7, slow=3, memory=2, starts=11, steps=150, outcomes=300, mending=5)
+QUICK = Repeats(one_node=3, three_nodes=2, slow=1, memory=1, starts=3, steps=30, outcomes=30, mending=1)
 
 
 @dataclass

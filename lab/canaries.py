@@ -29,7 +29,7 @@ def hunt(world: World, *more: Path) -> Hunt:
     """Look for every secret of `world`: in Prefect's database, the store, all logs and files, messages, processes.
 
     Left out is only where a secret belongs: Vault's own folder, the receivers' (they are the other side), the key of
-    the cache. `more` are further files and folders to look into.
+    the cache, the files with passwords of databases. `more` are further files and folders to look into.
     """
     secrets = [secret for secret in world.secrets() if len(secret) >= SHORTEST]
     needles = {form: number for number, secret in enumerate(secrets) for form in forms(secret)}
@@ -54,7 +54,8 @@ def forms(secret: str) -> set[bytes]:
 def _places(world: World, *more: Path) -> Iterator[tuple[str, bytes]]:
     yield "Prefect's database", _dump(world)
     yield "the messages", json.dumps([world.receivers.arrived(), world.receivers.refused()]).encode()
-    belongs = (world.vault.folder, world.receivers.folder, world.folder / "cache.key", world.postgres.folder)
+    belongs = [world.vault.folder, world.receivers.folder, world.folder / "cache.key", world.postgres.folder]
+    belongs += (place for file in ("password", ".env") for place in world.migrated.folder.glob(f"*/{file}"))
     for folder in (world.folder, *more):
         for file in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
             if file.is_file() and not any(file.is_relative_to(own) for own in belongs):

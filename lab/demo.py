@@ -1,4 +1,5 @@
-"""`make demo`: a Vault is sealed and brought back through the runbook, by the same calls that Prefect's UI makes.
+"""`make demo`: a Vault is sealed, a migration fails half-way, and the runbooks bring both back, by the same calls that
+Prefect's UI makes.
 
 Every line of the table is a claim that is looked up where it must be true: at Vault, at Prefect's API, at the
 receivers. The exit code is 0 only if all of them are.
@@ -11,9 +12,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.canaries import hunt
+from lab.demo_migration import tell_migration
+from lab.demo_story import Story
 from lab.processes import processes_of
 from lab.runs import Runs
 from lab.world import ROOT, World
@@ -28,39 +30,6 @@ from store import journal
 from store.database import Database
 
 RESULT = ROOT / "build" / "demo.json"
-
-
-@dataclass(frozen=True)
-class Line:
-    """One claim: when it was looked up (seconds since the start), whether it is true, and what was seen."""
-
-    at_s: float
-    what: str
-    true: bool
-    seen: str
-
-
-class Story:
-    """The lines so far, printed as they come."""
-
-    def __init__(self) -> None:
-        self.lines: list[Line] = []
-        self._began = time.monotonic()
-
-    def claim(self, what: str, look: Callable[[], tuple[bool, str]]) -> None:
-        """Look whether `what` is true. A look that breaks is a claim that is not true."""
-        try:
-            true, seen = look()
-        except Exception as error:  # noqa: BLE001  # whatever it is, it makes the claim untrue and has to be shown
-            true, seen = False, f"{type(error).__name__}: {error}"
-        line = Line(round(time.monotonic() - self._began, 1), what, true, seen)
-        self.lines.append(line)
-        print(f"{line.at_s:6.1f} s  {'yes' if true else 'NO '}  {what}: {seen}", flush=True)
-
-    @property
-    def good(self) -> bool:
-        """Whether every line is true."""
-        return all(line.true for line in self.lines)
 
 
 def main() -> int:
@@ -104,6 +73,7 @@ def tell(story: Story, world: World) -> None:
     for channel in ("slack", "telegram", "email", "webhook"):
         story.claim(f"{channel} was told once", lambda channel=channel: _told(world, channel))  # type: ignore[misc]
     story.claim("the same digest does nothing more", lambda: _nothing_to_do(runs, approve))
+    tell_migration(story, world, runs)
     story.claim("the journal is whole", lambda: _journal(world))
     story.claim("no secret is anywhere but in Vault", lambda: _no_secret(world))
 

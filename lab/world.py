@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Self
 
+from lab.migrated import MigratedDatabases
 from lab.postgres import Postgres
 from lab.prefect import PrefectServer, PrefectWorker, deploy
 from lab.receivers import Receivers
+from lab.s3 import S3
 from lab.server import LabBroken, Server
 from lab.vault import VaultCluster
-from runbooks.catalogue import catalogue
 from runbooks.errors import BadRequest
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +44,8 @@ class World:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.vault = VaultCluster(self.folder / "vault")
         self.postgres = Postgres(self.folder / "postgres")
+        self.s3 = S3(self.folder / "s3")
+        self.migrated = MigratedDatabases(self.folder / "migrated", self.postgres, self.s3)
         self.receivers = Receivers(self.folder / "receivers")
         self.prefect = PrefectServer(self.folder / "prefect", port=ui_port)
         self.worker = PrefectWorker(self.folder / "worker", self.prefect)
@@ -54,13 +57,13 @@ class World:
     @property
     def servers(self) -> tuple[Server, ...]:
         """Every server of it, the last to start first."""
-        return (self.worker, self.prefect, self.receivers, self.postgres, *self.vault.members)
+        return (self.worker, self.prefect, self.receivers, self.s3, self.postgres, *self.vault.members)
 
     def start(self) -> Self:
         """From nothing to all up, the runbooks deployed. When something fails, all is stopped. Raises: LabBroken."""
         self._began = time.monotonic()
         try:
-            self._side_by_side(self._start_prefect, self._start_vault)
+            self._side_by_side(self._start_databases, self._start_vault)
             self.worker.settings = self.environment()
             self._side_by_side(self._start_worker, self._remember_channels)
         except BaseException:
@@ -98,6 +101,8 @@ class World:
             "VAULT_SECRET_ID_PATH": str(role.secret_id_file),
             "VAULT_TLS_CA_FILE": str(self.vault.ca_file),
             "RUNBOOK_VAULT_CLUSTERS": json.dumps({CLUSTER: cluster}),
+            "RUNBOOK_DATABASES": json.dumps(self.migrated.settings()),
+            **self.migrated.environment(),
             "RUNBOOK_STORE_URL": f"sqlite:///{self.folder / 'store.db'}",
             "RUNBOOK_CREDENTIALS_CACHE": str(self.folder / "channels.lkg"),
             "RUNBOOK_CREDENTIALS_KEY": str(key),
@@ -107,18 +112,25 @@ class World:
             **self.settings,
         }
 
-    def break_(self, what: str) -> str:
-        """Breaks `what`; says what happened. Raises: BadRequest `unknown-breakage`."""
+    def break_(self, what: str, case: str = "") -> str:
+        """Breaks `what`, in the way called `case`; says what happened. Raises: BadRequest `unknown-breakage`."""
         if what not in BREAKAGES:
             known = ", ".join(BREAKAGES)
             raise BadRequest("unknown-breakage", f"nobody knows how to break {what[:40]!r}", hint=f"there is: {known}")
-        does, breaks = BREAKAGES[what]
-        breaks(self)
-        return does
+        return BREAKAGES[what][1](self, case)
+
+    def cure(self) -> str:
+        """Corrects what let the last migration fail, as its author would; says so.
+
+        Raises: BadRequest `nothing-broken`, `no-cure`, `still-dirty`.
+        """
+        self.migrated.check_curable()
+        return self.migrated.cure()
 
     def secrets(self) -> list[str]:
         """Every secret value of this world, to search for where none may be."""
-        return sorted({*self.vault.secrets(), *self.receivers.canaries(), self.postgres.password})
+        databases = {self.postgres.password, self.migrated.databases.password, self.s3.secret}
+        return sorted({*self.vault.secrets(), *self.receivers.canaries(), *databases})
 
     def __enter__(self) -> Self:
         return self.start()
@@ -135,8 +147,16 @@ class World:
                 self.stop()  # so that the others end, too, and are not waited for
                 raise
 
-    def _start_prefect(self) -> None:
+    def _start_databases(self) -> None:
         self._up(self.postgres)
+        self._side_by_side(self._start_prefect, self._start_migrated)
+
+    def _start_migrated(self) -> None:
+        self._up(self.s3)
+        self.migrated.start()
+        self._tell("HoodCloud's two databases")
+
+    def _start_prefect(self) -> None:
         self.prefect.database_url = self.postgres.create("prefect")
         self._up(self.prefect)
 
@@ -144,12 +164,12 @@ class World:
         self._up(self.receivers)
         self.vault.start()
         self.vault.initialise()
-        self.vault.seed(self.receivers.credentials())
+        self.vault.seed({**self.receivers.credentials(), **self.migrated.credentials()})
         self._tell(f"Vault of {len(self.vault.members)} nodes")
 
     def _start_worker(self) -> None:
         self._up(self.worker)
-        deploy(self.prefect, ROOT, {"RUNBOOK_ROOT": str(ROOT), **_pages()})
+        deploy(self.prefect, ROOT, {"RUNBOOK_ROOT": str(ROOT)})
         self._tell("runbooks deployed")
 
     def _remember_channels(self) -> None:
@@ -172,13 +192,16 @@ class World:
             self._say(f"{time.monotonic() - self._began:5.1f} s  {what}")
 
 
-def _pages() -> dict[str, str]:
-    """The page of each runbook, as prefect.yaml names it for the deployment's description."""
-    books = catalogue().values()
-    return {f"RUNBOOK_PAGE_{book.module.upper()}": (ROOT / book.page).read_text(encoding="utf-8") for book in books}
+def _power_cut(world: World, _: str) -> str:
+    world.vault.power_cut()
+    return BREAKAGES["vault"][0]
 
 
-BREAKAGES: dict[str, tuple[str, Callable[[World], None]]] = {
-    "vault": ("all Vault nodes lost power and are back, sealed", lambda world: world.vault.power_cut()),
+BREAKAGES: dict[str, tuple[str, Callable[[World, str], str]]] = {
+    "vault": ("all Vault nodes lost power and are back, sealed", _power_cut),
+    "migration": (
+        "a migration fails and leaves its database dirty (`--case`)",
+        lambda world, case: world.migrated.break_(case),
+    ),
 }
-"""What can be broken: what happens then, and how."""
+"""What can be broken: what happens then, and how. The way, where there are several, is a second word."""

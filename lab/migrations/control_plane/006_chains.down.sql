@@ -1,0 +1,2 @@
+DROP TABLE chain_networks;
+DROP TABLE chains;

@@ -1,0 +1,2 @@
+ALTER TABLE nodes DROP COLUMN host_id;
+DROP TABLE hosts;

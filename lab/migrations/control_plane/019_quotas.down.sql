@@ -1,0 +1,2 @@
+DROP FUNCTION quota_left(uuid, text);
+DROP TABLE quotas;

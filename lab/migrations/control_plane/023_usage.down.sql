@@ -1,0 +1,2 @@
+DROP MATERIALIZED VIEW usage_daily;
+DROP TABLE usage_samples;

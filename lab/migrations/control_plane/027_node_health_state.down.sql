@@ -1,0 +1,2 @@
+DROP TABLE node_health_state;
+DROP TYPE health_level;

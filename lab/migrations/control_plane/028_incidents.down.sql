@@ -1,0 +1,3 @@
+DROP TABLE incidents;
+DROP TYPE incident_status;
+DROP TYPE incident_severity;

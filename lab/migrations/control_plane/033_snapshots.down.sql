@@ -1,0 +1,2 @@
+DROP FUNCTION newest_snapshot(integer);
+DROP TABLE chain_snapshots;

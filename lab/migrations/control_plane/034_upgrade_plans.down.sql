@@ -1,0 +1,3 @@
+DROP TABLE upgrade_plans;
+DROP TABLE client_releases;
+DROP TYPE upgrade_state;

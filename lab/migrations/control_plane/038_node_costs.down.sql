@@ -1,0 +1,2 @@
+DROP VIEW team_costs;
+DROP TABLE node_costs;

@@ -1,0 +1,2 @@
+DROP TABLE payment_methods;
+DROP TYPE method_kind;

@@ -1,0 +1,2 @@
+ALTER TABLE payments DROP COLUMN fee;
+DROP VIEW balances;
