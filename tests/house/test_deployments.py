@@ -25,6 +25,7 @@ from runbooks.catalogue import runbook
 from runbooks.consent import Door, Origin
 from store import journal, settings
 from store.database import Database
+from store.migrated import MigratedDatabase
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "deployments"
@@ -82,13 +83,18 @@ def test_a_row_of_the_table_says_the_default_and_what_is_secret(name: str) -> No
 
 
 def test_names_that_are_read_beside_the_settings_are_on_the_page() -> None:
-    files = [path for room in ("store", "channels", "tasks", "gateway") for path in (ROOT / room).rglob("*.py")]
+    files = [path for room in ("store", "keys", "channels", "tasks", "gateway") for path in (ROOT / room).rglob("*.py")]
     read = {name for path in files for name in re.findall(r'environ(?:\.get\(|\[)"(\w+)"', path.read_text())}
     assert read and read <= set(rows("All settings"))
 
 
 @pytest.mark.parametrize(
-    ("title", "model"), [("One Vault cluster", settings.VaultCluster), ("Policies", settings.PolicyChange)]
+    ("title", "model"),
+    [
+        ("One Vault cluster", settings.VaultCluster),
+        ("One migrated database", MigratedDatabase),  # with the fields of Login, which it inherits
+        ("Policies", settings.PolicyChange),
+    ],
 )
 def test_the_tables_of_nested_settings_are_complete(title: str, model: type[BaseModel]) -> None:
     assert set(rows(title)) == set(model.model_fields)
@@ -112,12 +118,28 @@ def test_every_cluster_on_the_page_loads(line: str, tmp_path: Path, monkeypatch:
     assert len(load(tmp_path, line, monkeypatch).cluster("hoodcloud").nodes) == 2
 
 
-def test_the_example_file_loads_and_reads_the_same_for_everybody(
+def test_the_database_on_the_page_loads_and_is_the_one_of_the_example_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    example = HERE / "runbooks.env.example"
-    known = load(tmp_path, example.read_text(), monkeypatch)
+    (line,) = re.findall(r"^RUNBOOK_DATABASES=.*", PAGE, re.MULTILINE)
+    known = load(tmp_path, line, monkeypatch).database("control-plane")
+    assert (known.files_are_deployed, known.scratch, known.migrate[-1]) == (True, "same-server", "up")
+    assert f"#{line}\n" in (HERE / "runbooks.env.example").read_text()
+
+
+@pytest.mark.parametrize("comments", ["as it is", "signs taken off"])
+def test_the_example_file_loads_and_reads_the_same_for_everybody(
+    comments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (HERE / "runbooks.env.example").read_text()
+    whole = comments == "signs taken off"
+    if whole:
+        text = re.sub(r"(?m)^#(?=[A-Z0-9_]+=)", "", text)
+    known = load(tmp_path, text, monkeypatch)
     assert known.cluster("hoodcloud").custody == "quorum"
+    assert (bool(known.databases), bool(known.s3_key_id), bool(known.s3_secret_key)) == (whole, whole, whole)
+    example = tmp_path / "example"
+    example.write_text(text)
     by_dotenv = dict(dotenv_values(example))
     assert set(by_dotenv) <= set(declared())
     by_shell = subprocess.run(
@@ -128,8 +150,8 @@ def test_the_example_file_loads_and_reads_the_same_for_everybody(
         check=True,
     ).stdout.split("\0")[:-1]
     assert dict(zip(by_dotenv, by_shell, strict=True)) == by_dotenv
-    for line in example.read_text().splitlines():  # of what systemd.exec(5) makes special, only single quotes are used
-        assert re.fullmatch(r"|#.*|[A-Z_]+=('[^'$\\]*'|[^'\"$\\ ]*)", line), line
+    for line in text.splitlines():  # of what systemd.exec(5) makes special, only single quotes are used
+        assert re.fullmatch(r"|#.*|[A-Z0-9_]+=('[^'$\\]*'|[^'\"$\\ ]*)", line), line
 
 
 # -- Prefect --------------------------------------------------------------------------------------------------------

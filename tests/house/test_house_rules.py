@@ -15,7 +15,7 @@ from runbooks.catalogue import catalogue
 from store import faults
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("runbooks", "store", "channels", "tasks", "flows", "gateway", "lab")
+ROOMS = ("runbooks", "store", "keys", "channels", "tasks", "flows", "gateway", "lab")
 FLOWS = [path for path in sorted((ROOT / "flows").glob("*.py")) if path.stem != "__init__"]
 SOURCES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 BOOKS = list(catalogue().values())
