@@ -26,7 +26,7 @@ demo: $(READY)  ## a sealed Vault and a half-applied migration are brought back,
 lab: $(READY)  ## the same world, kept up to try things in; Ctrl-C ends it
 	@$(RUN)/python -m lab up
 
-test: $(READY)  ## all fast tests, a few minutes
+test: $(READY)  ## all fast tests, about eight minutes
 	@$(RUN)/python -m pytest -m "not long" -n 2 --dist loadfile
 
 test-long: $(READY)  ## those that take longer, too
